@@ -85,6 +85,10 @@ impl Estimator for GumbelSoftmax {
         true
     }
 
+    fn weighs_rows(&self) -> bool {
+        false
+    }
+
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         relaxable("the Gumbel-softmax estimator", class)
     }

@@ -69,4 +69,8 @@ impl Estimator for Pathwise {
     fn needs_estimate(&self) -> bool {
         false
     }
+
+    fn weighs_rows(&self) -> bool {
+        false
+    }
 }

@@ -107,6 +107,10 @@ impl Estimator for ReinMax {
         true
     }
 
+    fn weighs_rows(&self) -> bool {
+        false
+    }
+
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         match class.draws {
             DrawKind::Coins | DrawKind::Categories => relaxable("ReinMax", class),

@@ -154,6 +154,12 @@ pub trait Estimator: Debug {
         true
     }
 
+    /// Whether it weighs each row of a plate by the cost of that row alone, as rows are independent; `false` for
+    /// derivatives of the whole cost.
+    fn weighs_rows(&self) -> bool {
+        true
+    }
+
     /// Whether the moving average of past costs is subtracted from the cost beforehand.
     fn centred(&self) -> bool {
         true

@@ -112,6 +112,10 @@ impl Estimator for StraightThrough {
         true
     }
 
+    fn weighs_rows(&self) -> bool {
+        false
+    }
+
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         relaxable("the straight-through estimator", class)
     }

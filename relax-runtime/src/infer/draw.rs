@@ -126,14 +126,11 @@ impl<L: Laws + 'static> Draw<L> {
                 Ok((noise, if leaf { value.leaf() } else { value }))
             }
             Mode::OtherRows(rows) => {
-                let noise = rows.noise(
-                    message.full_name,
-                    message.key,
-                    |key| law.noise(&mut key.stream(message.name)),
-                    |noise| law.draw(noise),
-                )?;
-                let value = drawn(law, sources, &noise)?;
-                Ok((noise, value))
+                let value = rows.value(message.full_name, message.key, |key| {
+                    let noise = law.noise(&mut key.stream(message.name))?;
+                    drawn(law, sources, &noise)
+                })?;
+                Ok((fresh()?, value.drawn_with(&law.parameters())))
             }
             Mode::Replaced {
                 hard,

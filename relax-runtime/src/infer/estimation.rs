@@ -207,6 +207,8 @@ impl Estimation {
         }
         let pass = objective.evaluate(key, &self.params, &Mode::Draw)?;
         self.sites.meet(&pass)?;
+        self.rows_apart
+            .expect(objective, &self.sites, &self.params, &pass, key)?;
         // Leaves are for estimators that ask for them.
         Ok((!self.sites.need_slopes()).then_some(pass))
     }

@@ -38,7 +38,7 @@ pub(crate) use summed_out::{
     RecoveredValues, SummedOut,
 };
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
-pub(crate) use trace::{unknown_parameter, unknown_site};
+pub(crate) use trace::{unknown_parameter, unknown_site, within};
 pub use weight::Weight;
 
 use std::rc::Rc;

@@ -99,6 +99,12 @@ impl Plate {
     }
 }
 
+/// Whether the outermost of some plates are these: rows of the others lie in rows of theirs.
+pub(crate) fn within(inner: &[Plate], outer: &[Plate]) -> bool {
+    let mut pairs = inner.iter().zip(outer);
+    outer.len() <= inner.len() && pairs.all(|(a, b)| a.same_rows(b))
+}
+
 /// One site of a run.
 #[derive(Clone, Debug)]
 pub struct Entry {

@@ -1,9 +1,8 @@
 //! What the estimators estimate, by enumeration: the gradient of every site, and of every parameter.
 //!
 //! Rows of a plate are enumerated in step: in each run all rows take the same combination of values, and a row's
-//! probability weights the row's cost. So a plate of a thousand rows takes no more runs than one row. Where the costs
-//! of several rows meet, every combination of all rows is run.
-//! run.
+//! probability weights the row's cost. So a plate of a thousand rows takes no more runs than one row. Where rows depend
+//! on each other, every combination of all rows is run.
 
 pub(super) mod centres;
 pub(super) mod floors;
@@ -25,6 +24,7 @@ use crate::infer::impossible::look;
 use crate::infer::objective::Objective;
 use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
 use crate::infer::pass::{Latent, Mode, Pass, Term, not_finite};
+use crate::infer::sites::apart::tied;
 use crate::model::{Kind, ParamStore};
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor, grad_parameters};
@@ -172,10 +172,22 @@ pub(in crate::infer) fn enumerate(
             &mut |_| Ok(()),
         )
     };
-    match rows(true)? {
+    let in_step = match are_tied(objective, params) {
+        true => None,
+        false => rows(true)?,
+    };
+    match in_step {
         Some(found) => Ok(found),
         None => Ok(rows(false)?.unwrap_or_else(rows_meet)),
     }
+}
+
+/// Whether rows of a plate depend on each other's choices, as far as one draw shows.
+fn are_tied(objective: &dyn Objective, params: &ParamStore) -> bool {
+    let key = Key::new(0);
+    let is_tied = |pass: &Pass| tied(objective, params, pass, key, &|_| true);
+    let drawn = objective.evaluate(key, &params.fork(), &Mode::Draw);
+    matches!(drawn.and_then(|pass| is_tied(&pass)), Ok(Some(_)))
 }
 
 /// As [`enumerate`], with rows in step, and with a look at every evaluation before it counts.

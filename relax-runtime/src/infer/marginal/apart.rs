@@ -5,7 +5,7 @@ use super::factor::{Factor, place, rows};
 use super::graph::Graph;
 use super::search::Search;
 use crate::error::{Error, Result};
-use crate::infer::pass::other_rows::is_rounding;
+use crate::infer::pass::other_rows::{is_rounding, scale_of};
 
 impl Search<'_> {
     /// Runs a few times more, with values that differ from row to row, and compares each row's numbers with those of
@@ -69,6 +69,7 @@ fn are_own(
         return true;
     }
     let width = factor.values.len() / of_rows.max(1);
+    let scale = scale_of(factor.values.iter().copied());
     numbers.iter().enumerate().all(|(row, found)| {
         let at = place(&factor.variables, &known.domains, |v| {
             let own = rows(&known.domains[v].plates);
@@ -78,6 +79,6 @@ fn are_own(
             }
         });
         let wanted = factor.values[row * width + at];
-        is_rounding(*found, wanted)
+        is_rounding(*found, wanted, scale)
     })
 }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::factor::within;
 use super::graph::{Graph, MOST_RUNS_UNASKED};
 use super::marginalised::{LOG_EVIDENCE, Marginalised};
 use super::nodes::{LARGEST_ERROR, Names};
@@ -10,7 +9,7 @@ use crate::dist::Value;
 use crate::error::{Error, Result};
 use crate::model::{
     Context, Entry, GivenUp, Interpreter, Kind, Message, Model, ParamStore, Plate, RecoveredKnown,
-    Trace,
+    Trace, within,
 };
 use crate::random::Key;
 

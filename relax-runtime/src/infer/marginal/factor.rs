@@ -29,12 +29,6 @@ pub(super) fn rows(plates: &[Plate]) -> usize {
     plates.iter().map(|plate| plate.size).product()
 }
 
-/// Whether the inner plates begin with the outer ones.
-pub(super) fn within(inner: &[Plate], outer: &[Plate]) -> bool {
-    let mut pairs = inner.iter().zip(outer);
-    outer.len() <= inner.len() && pairs.all(|(a, b)| a.same_rows(b))
-}
-
 /// Number of combinations of the variables' values.
 pub(super) fn combinations(variables: &[usize], domains: &[Domain]) -> usize {
     let sizes = variables.iter().map(|&v| domains[v].size);

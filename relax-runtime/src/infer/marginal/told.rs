@@ -4,13 +4,14 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::factor::{Domain, Factor, combinations, place, rows, within};
+use super::factor::{Domain, Factor, combinations, place, rows};
 use super::graph::{Part, Term};
 use super::said::Got;
 use super::search::Search;
 use super::slopes::Slopes;
 use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
+use crate::model::within;
 
 /// Whether two log-probabilities are the same number, up to this relative rounding.
 fn is_same(a: f64, b: f64, rounding: f64) -> bool {
@@ -203,7 +204,7 @@ impl Search<'_> {
         self.agree(term, cell(a), cell(b))
     }
 
-    /// Whether two cells hold the same numbers.
+    /// Whether two cells hold the same numbers, of a choice that both or neither reach.
     fn agree(&self, term: usize, a: Cell, b: Cell) -> bool {
         // What is computed in all cases at once may be summed in another order.
         const ROUNDING: f64 = 2e-6;
@@ -217,7 +218,12 @@ impl Search<'_> {
             true => ROUNDING,
             false => 0.0,
         };
-        if !self.move_alike(term, a, b) {
+        // A number that stands in for a choice may be that of the choice by chance.
+        let stands_in = |cell: Cell| match cell {
+            Cell::Told { run, .. } => self.runs[run].stood_in.contains(&term),
+            _ => false,
+        };
+        if stands_in(a) != stands_in(b) || !self.move_alike(term, a, b) {
             return false;
         }
         match (self.numbers(term, a), self.numbers(term, b)) {

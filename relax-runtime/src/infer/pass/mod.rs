@@ -16,7 +16,7 @@ use std::rc::Rc;
 use crate::dist::{Draws, Number, Relaxation};
 use crate::error::Result;
 use crate::estimator::{DrawKind, SiteClass};
-use crate::model::{Plate, SummedOut};
+use crate::model::{SummedOut, within};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 pub use latent::Latent;
@@ -67,7 +67,7 @@ pub enum Mode {
     Enumerate(Rc<Odometer>),
     /// Gives choices these values, by the full names of their sites, if the model allows them; others are drawn.
     Given(Rc<BTreeMap<String, Tensor>>),
-    /// Draws each from its law, in some rows of a plate with other noise.
+    /// Draws each from its law, some rows of a plate anew.
     OtherRows(Rc<OtherRows>),
 }
 
@@ -220,16 +220,16 @@ impl Pass {
     /// each of their rows depends on the latent's row alone.
     fn separate(&self, place: usize) -> bool {
         let latent = &self.latents[place];
-        let within = |plates: &[Plate]| {
-            let pairs = plates.iter().zip(&*latent.plates);
-            pairs.take_while(|(a, b)| a.same_rows(b)).count() == latent.plates.len()
-        };
         let mut later = self.latents[place + 1..].iter();
         let mut terms = self.terms.iter();
         latent.plates.is_empty()
             || (!self.reads.contains(place)
-                && later.all(|later| !later.depends_on.contains(place) || within(&later.plates))
-                && terms.all(|term| !term.sites.contains(place) || within(&term.plates)))
+                && later.all(|later| {
+                    !later.depends_on.contains(place) || within(&later.plates, &latent.plates)
+                })
+                && terms.all(|term| {
+                    !term.sites.contains(place) || within(&term.plates, &latent.plates)
+                }))
     }
 
     /// The sum of the terms that can depend on the latent at a place, in units of one row of its plates: one number per

@@ -1,31 +1,37 @@
-//! Other draws in some rows of a plate: what the remaining rows show then is of their own draws, or of these.
+//! Other draws in some rows of a plate: where other rows then show other numbers, they depend on these.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use rustc_hash::FxHashSet;
 
-use super::Pass;
+use super::{Latent, Pass};
 use crate::dist::Number;
 use crate::error::Result;
-use crate::model::Plate;
+use crate::model::{Plate, within};
 use crate::random::Key;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Shape, SiteSet, Tensor};
 
-/// Rows of a plate, and of those around it, whose choices are drawn with other noise.
+/// Rows of a plate, and of those around it, in which choices have other draws.
 #[derive(Debug)]
 pub struct OtherRows {
     plates: Rc<[Plate]>,
-    /// The choices in these plates, by name: a guide may draw them in plates of its own.
+    /// The choices that are drawn anew there, by name: a guide may draw them in plates of its own.
     sites: Rc<FxHashSet<Cow<'static, str>>>,
     /// For each row whether its draws are others.
     others: Vec<bool>,
 }
 
 impl OtherRows {
-    /// The trials for the choices of `pass` in `plates`: among them, any row is once drawn anew while a given other one
-    /// is not, for certain if there are few rows, and mostly if there are many.
-    pub(in crate::infer) fn trials(pass: &Pass, plates: &Rc<[Plate]>, key: Key) -> Vec<Self> {
+    /// Trials with other draws of some choices of `pass` in `plates`: among them, any row is once drawn anew while a
+    /// given other one is not, for certain if there are few rows, and mostly if there are many. Choices that follow
+    /// have the same noise as before.
+    pub(in crate::infer) fn trials(
+        pass: &Pass,
+        plates: &Rc<[Plate]>,
+        key: Key,
+        is_chosen: &dyn Fn(&Latent) -> bool,
+    ) -> Vec<Self> {
         /// Number of bits by which rows are told apart; each takes two evaluations.
         const MOST_BITS: u32 = 4;
         let rows: usize = plates.iter().map(|plate| plate.size).product();
@@ -36,8 +42,9 @@ impl OtherRows {
             false => stream.below(1 << MOST_BITS),
         };
         let codes: Vec<usize> = (0..rows).map(code).collect();
-        let within = pass.latents.iter().filter(|l| is_within(&l.plates, plates));
-        let sites: Rc<FxHashSet<_>> = Rc::new(within.map(|latent| latent.name.clone()).collect());
+        let is_here = |latent: &&Latent| within(&latent.plates, plates) && is_chosen(latent);
+        let here = pass.latents.iter().filter(is_here);
+        let sites: Rc<FxHashSet<_>> = Rc::new(here.map(|latent| latent.name.clone()).collect());
         let sides = (0..bits.min(MOST_BITS)).flat_map(|bit| [(bit, 0), (bit, 1)]);
         sides
             .map(|(bit, side)| Self {
@@ -48,46 +55,43 @@ impl OtherRows {
             .collect()
     }
 
-    /// The noise of a site: in some rows another than that of `key`, for another draw if one is found. `noise` makes
-    /// it, and `draw` draws with it.
+    /// The draw of a site, which in some rows is replaced by another one if there is one among a few. `draw` draws with
+    /// the noise of a key.
     ///
     /// # Errors
-    /// If noise cannot be made.
-    pub(in crate::infer) fn noise(
+    /// If it cannot be drawn.
+    pub(in crate::infer) fn value(
         &self,
         site: &str,
         key: Key,
-        noise: impl Fn(Key) -> Result<Tensor>,
-        draw: impl Fn(&Tensor) -> Tensor,
+        draw: impl Fn(Key) -> Result<Tensor>,
     ) -> Result<Tensor> {
         /// Belong to no particle.
         const APART: u64 = u64::MAX - (1 << 20);
         const TRIES: u64 = 8;
-        let own = noise(key)?;
-        let value = draw(&own);
-        let has_rows = self.has_rows(own.check()?.shape()) && self.has_rows(value.check()?.shape());
-        if !self.sites.contains(site) || !has_rows {
+        let own = draw(key)?;
+        if !self.sites.contains(site) || !self.has_rows(own.check()?.shape()) {
             return Ok(own);
         }
-        let (mut numbers, value) = (own.peek()?, value.peek()?);
+        let before = own.peek()?;
+        let mut values = before.clone();
         let mut left = self.others.clone();
         for particle in APART..APART + TRIES {
-            let other = noise(Key { particle, ..key })?;
-            let other_value = draw(&other);
+            let other = draw(Key { particle, ..key })?;
             if other.check()?.shape() != own.shape() {
                 break;
             }
-            let (other, other_value) = (other.peek()?, other_value.peek()?);
+            let other = other.peek()?;
             for (row, left) in left.iter_mut().enumerate().filter(|(_, left)| **left) {
-                self.row_mut(&mut numbers, row)
+                *left = self.row(&before, row) == self.row(&other, row);
+                self.row_mut(&mut values, row)
                     .copy_from_slice(self.row(&other, row));
-                *left = self.row(&value, row) == self.row(&other_value, row);
             }
             if !left.contains(&true) {
                 break;
             }
         }
-        Tensor::from_vec(numbers, own.shape(), &own.device())
+        Tensor::from_vec(values, own.shape(), &own.device())
     }
 
     fn row<'a>(&self, numbers: &'a [f32], row: usize) -> &'a [f32] {
@@ -100,8 +104,8 @@ impl OtherRows {
         &mut numbers[row * width..(row + 1) * width]
     }
 
-    /// Where rows that kept their draws have other numbers in `pass` than in `before`: the name of the term or choice
-    /// there, and the choice behind it.
+    /// Where rows that kept their draws have other numbers in `pass` than in `before`: the place of a choice behind it,
+    /// and what has other numbers.
     ///
     /// # Errors
     /// If a term or a law carries an error.
@@ -110,50 +114,49 @@ impl OtherRows {
         before: &Pass,
         pass: &Pass,
     ) -> Result<Option<(usize, Tied)>> {
-        let is_same = before.latents.len() == pass.latents.len()
-            && before.terms.len() == pass.terms.len()
-            && before
-                .latents
-                .iter()
-                .zip(&pass.latents)
-                .all(|(a, b)| a.name == b.name);
-        if !is_same {
+        let (were, are) = (&before.latents, &pass.latents);
+        let pairs = || were.iter().zip(are);
+        let is_same = were.len() == are.len() && before.terms.len() == pass.terms.len();
+        if !is_same || pairs().any(|(was, is)| was.name != is.name) {
             return Ok(None);
         }
-        let source = |depends: &dyn Fn(usize) -> bool| {
-            let all = before.latents.iter().enumerate();
-            let mut behind =
-                all.filter(|(place, l)| is_within(&l.plates, &self.plates) && depends(*place));
-            behind.next().map(|(place, _)| place)
-        };
-        for (place, (latent, now)) in before.latents.iter().zip(&pass.latents).enumerate() {
-            if !is_within(&latent.plates, &self.plates) {
-                continue;
-            }
-            let Some(site) = source(&|at| latent.depends_on.contains(at)) else {
-                continue;
-            };
-            let parameters = latent.law.parameters().into_iter();
-            for (a, b) in parameters.zip(now.law.parameters()) {
-                if self.differ(&a, &b)? {
-                    return Ok(Some((site, Tied::Choice(place))));
-                }
+        for (place, (was, is)) in pairs().enumerate() {
+            let here = within(&was.plates, &self.plates);
+            let parameters = || was.law.parameters().into_iter().zip(is.law.parameters());
+            if here
+                && self.any_differs(parameters())?
+                && let Some(behind) = self.chosen(were, &was.depends_on)
+            {
+                return Ok(Some((behind, Tied::Choice(place))));
             }
         }
-        for (number, (term, now)) in before.terms.iter().zip(&pass.terms).enumerate() {
-            if term.name != now.name || !is_within(&term.plates, &self.plates) {
-                continue;
-            }
-            let Some(site) = source(&|at| term.sites.contains(at)) else {
-                continue;
-            };
-            if let (Number::Tensor(a), Number::Tensor(b)) = (&term.value, &now.value)
-                && self.differ(a, b)?
+        for (number, (was, is)) in before.terms.iter().zip(&pass.terms).enumerate() {
+            if let (Number::Tensor(a), Number::Tensor(b)) = (&was.value, &is.value)
+                && was.name == is.name
+                && within(&was.plates, &self.plates)
+                && self.any_differs([(a.clone(), b.clone())])?
+                && let Some(behind) = self.chosen(were, &was.sites)
             {
-                return Ok(Some((site, Tied::Term(number))));
+                return Ok(Some((behind, Tied::Term(number))));
             }
         }
         Ok(None)
+    }
+
+    /// The first choice drawn anew among some.
+    fn chosen(&self, latents: &[Latent], among: &SiteSet) -> Option<usize> {
+        let mut all = latents.iter().enumerate();
+        let found = all.find(|(place, l)| among.contains(*place) && self.sites.contains(&l.name));
+        found.map(|(place, _)| place)
+    }
+
+    fn any_differs(&self, pairs: impl IntoIterator<Item = (Tensor, Tensor)>) -> Result<bool> {
+        for (a, b) in pairs {
+            if self.differ(&a, &b)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether rows that kept their draws have other numbers.
@@ -162,10 +165,11 @@ impl OtherRows {
             return Ok(false);
         }
         let (before, now) = (before.peek()?, now.peek()?);
+        let scale = scale_of(before.iter().map(|&x| x.into()));
         let mut kept = (0..self.others.len()).filter(|&row| !self.others[row]);
         Ok(kept.any(|row| {
             let mut pairs = self.row(&before, row).iter().zip(self.row(&now, row));
-            pairs.any(|(&a, &b)| !is_rounding(a.into(), b.into()))
+            pairs.any(|(&a, &b)| !is_rounding(a.into(), b.into(), scale))
         }))
     }
 
@@ -182,16 +186,19 @@ pub(in crate::infer) enum Tied {
     Term(usize),
 }
 
-/// Whether rows of `plates` are rows of the first of `around`.
-fn is_within(around: &[Plate], plates: &[Plate]) -> bool {
-    let pairs = around.iter().zip(plates);
-    around.len() >= plates.len()
-        && pairs.take_while(|(a, b)| a.same_rows(b)).count() == plates.len()
-}
-
-/// Whether numbers that were computed for all rows at once in single precision may be one number.
-pub(in crate::infer) fn is_rounding(a: f64, b: f64) -> bool {
+/// Whether two numbers may be one, computed for all rows at once in single precision; `scale` is that of such numbers.
+pub(in crate::infer) fn is_rounding(a: f64, b: f64, scale: f64) -> bool {
     const RELATIVE: f64 = 1e-5;
     const ABSOLUTE: f64 = 1e-3;
-    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= ABSOLUTE + RELATIVE * b.abs()
+    let both = |is: fn(f64) -> bool| is(a) && is(b);
+    a == b
+        || both(f64::is_nan)
+        || (both(f64::is_finite) && (a - b).abs() <= ABSOLUTE * scale.min(1.0) + RELATIVE * b.abs())
+}
+
+/// The largest magnitude of the finite among some numbers.
+pub(in crate::infer) fn scale_of(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers
+        .filter(|x| x.is_finite())
+        .fold(0.0, |scale, x| scale.max(x.abs()))
 }

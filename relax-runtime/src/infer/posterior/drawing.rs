@@ -8,6 +8,7 @@ use super::{KnownElsewhere, LogWeights, Posterior, weights_of};
 use crate::error::Result;
 use crate::infer::objective::Objective;
 use crate::infer::pass::{Mode, Pass};
+use crate::infer::sites::apart::tied;
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::Holding;
@@ -25,6 +26,8 @@ pub(in crate::infer) struct Drawing<'a> {
     scaled: Option<String>,
     /// Whether a choice left beside sums was not certain to be present.
     comes_and_goes: bool,
+    /// Whether rows of the plate around everything depend on each other, so that a draw has one weight.
+    are_tied: bool,
     /// If nothing but sums is left, one evaluation serves all draws.
     whole: Option<Pass>,
 }
@@ -43,6 +46,7 @@ impl<'a> Drawing<'a> {
             log_weights: LogWeights::default(),
             scaled: None,
             comes_and_goes: false,
+            are_tied: false,
             whole: None,
         }
     }
@@ -73,7 +77,14 @@ impl<'a> Drawing<'a> {
             if drawn == 0 && !pass.latents.is_empty() {
                 self.collected = Collected::to_weight();
             }
-            let record = Record::of(&pass)?;
+            let mut record = Record::of(&pass)?;
+            if drawn == 0 && record.log_weights.len() > 1 {
+                let tied = tied(self.objective, self.params, &pass, key, &|_| true)?;
+                self.are_tied = tied.is_some();
+            }
+            if self.are_tied {
+                record.log_weights = vec![record.log_weights.iter().sum()];
+            }
             see(&pass);
             let mut left = record.sites.iter().take(pass.latents.len());
             self.comes_and_goes |= left.any(|site| site.inclusion < SURE);
