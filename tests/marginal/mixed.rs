@@ -42,6 +42,45 @@ fn a_continuous_choice_on_one_path_has_its_own_posterior() -> Result<()> {
     Ok(())
 }
 
+/// The guide's law of the slope does not know that the slope is there, which depends on its value.
+#[test]
+fn means_of_what_comes_and_goes_are_those_of_draws_in_which_it_is() -> Result<()> {
+    #[model]
+    fn wide() {
+        let slope = sample!(Normal(Tensor::scalar(0.0), 2.0));
+    }
+    let program = spike_and_slab(3.0);
+    let guide = wide();
+    let objective = Elbo::new(&program).marginalise().guide(&guide);
+    let posterior = Posterior::draw(&objective, &ParamStore::default(), 1, 20_000)?;
+    let samples = posterior.samples("slope")?;
+    let mut mean = 0.0;
+    for sample in &samples {
+        mean += f64::from(sample.to_tensor()?.item()?) / samples.len() as f64;
+    }
+    // By quadrature over the guide.
+    let (mut all, mut sum) = (0.0, 0.0);
+    for i in -4_000..=4_000 {
+        let z = f64::from(i) * 0.002;
+        let odds = (-0.5 * (3.0 - z).powi(2) + 0.5 * 9.0).exp();
+        let here = (-z * z / 8.0).exp() * odds / (1.0 + odds);
+        (all, sum) = (all + here, sum + here * z);
+    }
+    assert_near(posterior.mean("slope")?, sum / all, 0.05);
+    assert_near(mean, sum / all, 0.05);
+    Ok(())
+}
+
+/// Draws without the slope have no log-likelihood beside the sum: the export goes without.
+#[test]
+fn what_comes_and_goes_is_exported() -> Result<()> {
+    let program = spike_and_slab(0.5);
+    let fit = Svi::new(&program).seed(1).progress(false).run()?;
+    let json = fit.inference_data(&program)?.to_json()?;
+    assert!(json.contains("posterior_predictive"));
+    Ok(())
+}
+
 /// A slope that several data speak of.
 #[model]
 fn slab_of_data(data: &[f64]) {

@@ -417,3 +417,60 @@ fn parameters_that_were_not_trained_are_refused() -> Result<()> {
     assert_says(&refused, &["`line/slope`", "`mu/slope`"]);
     Ok(())
 }
+
+/// Data that share a mixture, outside a plate.
+#[test]
+fn data_of_a_mixture_are_drawn_anew() -> Result<()> {
+    #[model]
+    fn clusters(x: &Tensor) {
+        let shift = sample!(Normal(0.0, 0.1));
+        let means = Tensor::from_slice(&[-5.0, 5.0]) + shift as f32;
+        observe!(Mixture([0.3, 0.7], Normal(&means, 1.0)), x, name = "x");
+    }
+    #[model]
+    fn different(x: &Tensor) {
+        let shift = sample!(Normal(0.0, 0.1));
+        let mean = Tensor::scalar(5.0) + shift as f32;
+        observe!(
+            Mixture([0.3, 0.7], (Normal(-&mean, 1.0), Laplace(&mean, 0.7))),
+            x,
+            name = "x"
+        );
+    }
+    let x = Tensor::from_slice(&[-5.0, 5.0, 4.0, -4.0, 5.5, 6.0]);
+    for model in [&clusters(&x) as &dyn Program, &different(&x)] {
+        let fit = Svi::new(model).steps(200).seed(1).progress(false).run()?;
+        let predicted = fit.predictive(model, 2_000)?;
+        for mean in predicted.means("x")? {
+            assert_near(mean, 0.7 * 5.0 - 0.3 * 5.0, 0.5);
+        }
+    }
+    Ok(())
+}
+
+/// JSON has no infinite numbers.
+#[test]
+fn a_posterior_with_an_infinite_mean_is_saved() -> Result<()> {
+    #[model]
+    fn heavy() {
+        let v = sample!(InverseGamma(Tensor::scalar(0.5), 0.5));
+    }
+    let objective = heavy();
+    let posterior = Posterior::draw(
+        &Elbo::new(&objective).guide(&objective),
+        &ParamStore::default(),
+        1,
+        50,
+    )?;
+    assert_eq!(posterior.mean("v")?, f64::INFINITY);
+    let text = serde_json::to_string(&posterior).expect("text");
+    let again: Posterior = serde_json::from_str(&text).expect("a posterior");
+    assert!(again.mean("v")?.is_nan());
+    assert_eq!(
+        format!("{:?}", again.samples("v")?),
+        format!("{:?}", posterior.samples("v")?)
+    );
+    let text = serde_json::to_string(&posterior.summary()?).expect("text");
+    serde_json::from_str::<relax_runtime::infer::Summary>(&text).expect("a summary");
+    Ok(())
+}

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::{Evaluation, Guide, Proposal, expect_fit};
-use crate::dist::{Law, Value};
+use crate::dist::{Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own, run_under};
 use crate::infer::pass::{Latent, Mode, Pass};
@@ -92,7 +92,7 @@ struct FromGuide {
     laws: Vec<Rc<dyn Law>>,
     /// Whether the values must lie in the support: all except relaxed ones must.
     hard: bool,
-    /// Makes the choices hidden from the guide, after the guide's.
+    /// Makes the choices hidden from the guide, after the guide's, and knows the laws of all.
     hidden: Draw<Own>,
 }
 
@@ -164,6 +164,10 @@ impl Interpreter for FromGuide {
         message.value = Some(value);
         message.origin = Some(place);
         Ok(())
+    }
+
+    fn log_density(&self, origin: usize) -> Option<Result<Number>> {
+        self.hidden.log_density(origin)
     }
 }
 

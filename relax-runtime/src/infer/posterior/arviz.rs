@@ -70,7 +70,9 @@ impl Draws {
         Ok(InferenceData {
             posterior_predictive: posterior.predictive(model, params, posterior.count, seed)?,
             log_likelihood: match posterior.log_likelihoods(model, params) {
-                Err(Error::Query(_)) => Draws::of_equal(Vec::new(), posterior.count),
+                Err(error) if matches!(error.cause(), Error::Query(_)) => {
+                    Draws::of_equal(Vec::new(), posterior.count)
+                }
                 found => found?,
             },
             observed_data: observed(&posterior, model, params)?,

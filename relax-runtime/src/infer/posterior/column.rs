@@ -19,6 +19,7 @@ pub(super) struct InDraw {
     pub(super) inclusion: f64,
     /// Given that, the probability of each value of the support, where later ones may be left out, or for a site
     /// without known probabilities its mean; empty if neither is known.
+    #[serde(with = "super::saved::numbers")]
     pub(super) numbers: Vec<f64>,
 }
 

@@ -7,11 +7,12 @@ use super::column::Column;
 use super::draws::{Draws, expect_some};
 use super::record::{categories, support};
 use super::weights::Weights;
-use crate::dist::Value;
+use crate::dist::{Law, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::run_under;
 use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Program, Trace};
-use crate::random::Key;
+use crate::random::{Key, Stream};
+use crate::tensor::{Shape, Tensor};
 
 /// Gives sites the values they have in a draw; other sites draw from their own distributions.
 pub(super) struct Recall(BTreeMap<String, Value>);
@@ -240,34 +241,55 @@ fn drawn_anew(entry: &Entry, key: Key) -> Result<Value> {
         if dist.is_host() {
             return dist.sample(&mut stream);
         }
-        let mut law = dist.law()?;
+        let law = dist.law()?;
         let shape = law.to_vertex(&entry.value.to_tensor()?).check()?.shape();
-        let drawn = law.draw_shape();
-        if drawn != shape {
-            // One draw per row, if the rows share parameters.
-            let parameters = law.parameters();
-            let repeated = parameters.iter().map(|parameter| match parameter.shape() {
-                own if own.rank() <= drawn.rank() && own.broadcast(&shape) == Some(shape) => {
-                    Ok(parameter.broadcast_to(shape))
-                }
-                // A matrix per event has one more axis.
-                own => {
-                    let events = law.event_rank();
-                    let rows = shape.leading(shape.rank() - events);
-                    let own = &own[own.rank().saturating_sub(events + 1)..];
-                    let shape = rows.join(own).ok_or_else(|| misfit(&law_name(entry)))?;
-                    Ok(parameter.broadcast_to(shape))
-                }
-            });
-            law = law.with_parameters(&repeated.collect::<Result<Vec<_>>>()?);
-        }
-        let value = law.draw(&law.noise(&mut stream)?);
+        let own = law.draw_shape();
+        let value = match own == shape {
+            true => law.draw(&law.noise(&mut stream)?),
+            false => repeated(&*law, shape, &mut stream, entry)?,
+        };
         if law.to_vertex(&value).check()?.shape() != shape {
             return Err(misfit(&law_name(entry)));
         }
         dist.convert(&Value::Tensor(value.kept()))
     };
     draw().map_err(|error| entry.locate(error))
+}
+
+/// One draw per row, of rows that share parameters.
+fn repeated(law: &dyn Law, shape: Shape, stream: &mut Stream, entry: &Entry) -> Result<Tensor> {
+    let drawn = law.draw_shape();
+    let parameters = law.parameters();
+    let wide = parameters.iter().map(|parameter| match parameter.shape() {
+        own if own.rank() <= drawn.rank() && own.broadcast(&shape) == Some(shape) => {
+            Ok(parameter.broadcast_to(shape))
+        }
+        // A matrix per event has one more axis.
+        own => {
+            let events = law.event_rank();
+            let rows = shape.leading(shape.rank() - events);
+            let own = &own[own.rank().saturating_sub(events + 1)..];
+            let shape = rows.join(own).ok_or_else(|| misfit(&law_name(entry)))?;
+            Ok(parameter.broadcast_to(shape))
+        }
+    });
+    let wide = law.with_parameters(&wide.collect::<Result<Vec<_>>>()?);
+    let at_once = wide.noise(stream).map(|noise| wide.draw(&noise));
+    let fits = |value: &Tensor| {
+        let vertex = law.to_vertex(value);
+        vertex.check().is_ok_and(|vertex| vertex.shape() == shape)
+    };
+    let ahead = shape.rank().saturating_sub(drawn.rank());
+    if at_once.as_ref().is_ok_and(fits) || shape[ahead..] != drawn[..] {
+        return at_once;
+    }
+    // Parameters have axes besides those of a draw, such as the components of a mixture.
+    let rows: usize = shape[..ahead].iter().product();
+    let draws = (0..rows).map(|_| Ok(law.draw(&law.noise(stream)?)));
+    let draws = draws.collect::<Result<Vec<_>>>()?;
+    let draws = Tensor::stack(&draws.iter().collect::<Vec<_>>(), 0);
+    let behind = &draws.check()?.shape()[1..];
+    Ok(draws.reshape(shape.leading(ahead).join(behind).unwrap_or(shape)))
 }
 
 fn law_name(entry: &Entry) -> String {

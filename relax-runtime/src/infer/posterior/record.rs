@@ -102,6 +102,18 @@ impl SiteRecord {
             for kept in recovered.kept {
                 if let Some(site) = sites.iter_mut().find(|site| site.name == kept.name) {
                     site.inclusion = kept.inclusion;
+                    // Its own law does not know that the run reaches it, which depends on its value: a mean then is
+                    // that of the values, which count as much as they are included.
+                    if kept.inclusion < 1.0 {
+                        let value = site.value.as_ref().filter(|_| site.categories.is_none());
+                        site.known = match value {
+                            Some(value) => Some(Known {
+                                mean: value.peek_f64s()?,
+                                marginal: None,
+                            }),
+                            None => None,
+                        };
+                    }
                     site.value = site.value.take().filter(|_| kept.is_met);
                 }
             }

@@ -32,6 +32,7 @@ struct SavedColumn {
     #[serde(default)]
     is_integrated_out: bool,
     inclusion: f64,
+    #[serde(with = "numbers")]
     mean: Option<Vec<f64>>,
     support: Option<Vec<Vec<f64>>>,
     probabilities: Option<Vec<f64>>,
@@ -44,9 +45,13 @@ struct SavedColumn {
 enum SavedValue {
     Bool(bool),
     Index(usize),
-    Real(f64),
-    Vector(Vec<f64>),
-    Tensor { shape: Vec<usize>, values: Vec<f32> },
+    Real(#[serde(with = "numbers")] f64),
+    Vector(#[serde(with = "numbers")] Vec<f64>),
+    Tensor {
+        shape: Vec<usize>,
+        #[serde(with = "numbers")]
+        values: Vec<f32>,
+    },
 }
 
 impl SavedValue {
@@ -223,5 +228,85 @@ pub(in crate::infer) mod r_hat {
     ) -> Result<f64, D::Error> {
         let finite = Option::<f64>::deserialize(deserializer)?;
         Ok(finite.unwrap_or(f64::INFINITY))
+    }
+}
+
+/// Numbers, with `null` for those that are not finite, which JSON cannot write; they are read as NaN.
+pub(super) mod numbers {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// A number, or several.
+    pub(in super::super) trait Numbers: Sized {
+        type Saved: Serialize + for<'de> Deserialize<'de>;
+
+        fn saved(&self) -> Self::Saved;
+        fn read(saved: Self::Saved) -> Self;
+    }
+
+    macro_rules! numbers {
+        ($($float:ident)*) => {
+            $(impl Numbers for $float {
+                type Saved = Option<$float>;
+
+                fn saved(&self) -> Self::Saved {
+                    Some(*self).filter(|x| x.is_finite())
+                }
+
+                fn read(saved: Self::Saved) -> Self {
+                    saved.unwrap_or($float::NAN)
+                }
+            })*
+        };
+    }
+
+    numbers!(f32 f64);
+
+    impl<T: Numbers> Numbers for Vec<T> {
+        type Saved = Vec<T::Saved>;
+
+        fn saved(&self) -> Self::Saved {
+            self.iter().map(T::saved).collect()
+        }
+
+        fn read(saved: Self::Saved) -> Self {
+            saved.into_iter().map(T::read).collect()
+        }
+    }
+
+    impl<T: Numbers> Numbers for Option<T> {
+        type Saved = Option<T::Saved>;
+
+        fn saved(&self) -> Self::Saved {
+            self.as_ref().map(T::saved)
+        }
+
+        fn read(saved: Self::Saved) -> Self {
+            saved.map(T::read)
+        }
+    }
+
+    impl<T: Numbers> Numbers for [T; 3] {
+        type Saved = [T::Saved; 3];
+
+        fn saved(&self) -> Self::Saved {
+            self.each_ref().map(T::saved)
+        }
+
+        fn read(saved: Self::Saved) -> Self {
+            saved.map(T::read)
+        }
+    }
+
+    pub(in super::super) fn serialize<T: Numbers, S: Serializer>(
+        numbers: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        numbers.saved().serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, T: Numbers, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        T::Saved::deserialize(deserializer).map(T::read)
     }
 }

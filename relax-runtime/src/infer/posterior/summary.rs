@@ -54,10 +54,13 @@ pub struct SummaryRow {
     #[serde(default)]
     pub category: Option<usize>,
     /// Its mean.
+    #[serde(with = "super::saved::numbers")]
     pub mean: f64,
     /// Its standard deviation.
+    #[serde(with = "super::saved::numbers")]
     pub sd: f64,
     /// Its 5%, 50% and 95% quantiles; `None` for the probabilities of categories.
+    #[serde(with = "super::saved::numbers")]
     pub quantiles: Option<[f64; 3]>,
     /// The probability that a run reaches the site.
     pub inclusion_probability: f64,
