@@ -107,8 +107,8 @@ pub trait Law: Debug {
         false
     }
 
-    /// 1 where a number lies outside of a support whose ends are parameters, and 0 elsewhere; `None`, the default, for
-    /// other supports. Mixtures need it, whose components may end at different places.
+    /// 1 where a number lies outside of a support whose ends are parameters or differ from row to row, and 0 elsewhere;
+    /// `None`, the default, for other supports. Mixtures need it, whose components may end at different places.
     fn outside(&self, _value: &Tensor) -> Option<Tensor> {
         None
     }

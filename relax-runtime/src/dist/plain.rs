@@ -45,7 +45,7 @@ pub(crate) fn plain(form: Form) -> Option<&'static dyn PlainRelaxation> {
     match form {
         Form::Coins => Some(&BernoulliRelaxation),
         Form::Categories => Some(&CategoricalRelaxation),
-        Form::Other => None,
+        Form::Gapped | Form::Other => None,
     }
 }
 

@@ -15,6 +15,9 @@ pub enum Form {
     /// One-hot vectors with logits θ: those of
     /// [`CategoricalRelaxation`](super::CategoricalRelaxation).
     Categories,
+    /// Values with gaps between them, over which z jumps as θ moves: neither z nor κ tells everything, and only
+    /// estimators that look at the vertices alone are valid.
+    Gapped,
     /// Any other: it gets the estimators that need nothing beyond this trait.
     #[default]
     Other,

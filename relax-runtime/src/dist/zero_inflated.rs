@@ -1,7 +1,7 @@
 //! Zero-inflated counts: those of another law, with additional zeros.
 
 use super::counts::{
-    CountFamily, CountOperand, Counts, Place, certainties, is_certain, sigmoid, softplus,
+    CountFamily, CountOperand, Counts, Place, certainties, is_certain, is_gap, sigmoid, softplus,
 };
 use super::excluded::numbers_of;
 use super::{IntoDistribution, Join, Operand, Support};
@@ -156,6 +156,12 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         let (lower, upper) = self.0.tails(&theta[1..], fixed, k);
         let (gate, open) = (sigmoid(theta[0]), sigmoid(-theta[0]));
         (gate + open * lower, open * upper)
+    }
+
+    /// Behind the zeros, as counts of one peak rise to it.
+    fn has_gap(&self, theta: &[f64], fixed: f64) -> bool {
+        let (_, deviation) = self.0.moments(&theta[1..], fixed);
+        self.0.has_gap(&theta[1..], fixed) || is_gap(self, theta, fixed, 1.0, deviation)
     }
 
     /// Above 0 the gate only scales u's distance from 1, and v is that of the other law.

@@ -18,6 +18,8 @@ pub enum DrawKind {
     Opaque,
     /// Discrete without a relaxation.
     Discrete,
+    /// Discrete with vertices, but gaps between them: [`Form::Gapped`].
+    Gapped,
     /// Discrete with a relaxation of its own.
     Relaxed,
     /// Coins, each 0 or 1: [`Form::Coins`].
@@ -36,6 +38,7 @@ impl DrawKind {
             Draws::Discrete(Some(relaxation)) => match relaxation.form() {
                 Form::Coins => Self::Coins,
                 Form::Categories => Self::Categories,
+                Form::Gapped => Self::Gapped,
                 Form::Other => Self::Relaxed,
             },
         }
@@ -46,7 +49,7 @@ impl DrawKind {
         !matches!(self, Self::Pathwise | Self::Moving | Self::Opaque)
     }
 
-    /// Whether values are discrete and have a relaxation.
+    /// Whether values are discrete and have a relaxation, if only its vertices can be used.
     pub fn is_relaxed(self) -> bool {
         self.is_discrete() && self != Self::Discrete
     }
@@ -55,6 +58,7 @@ impl DrawKind {
     fn meet(self, other: Self) -> Self {
         match (self.is_discrete(), self.is_relaxed() && other.is_relaxed()) {
             _ if self == other => self,
+            (true, true) if self == Self::Gapped || other == Self::Gapped => Self::Gapped,
             (true, true) => Self::Relaxed,
             (true, false) => Self::Discrete,
             _ if self == Self::Moving || other == Self::Moving => Self::Moving,

@@ -51,7 +51,7 @@ pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Resul
     let gradient = match relaxation.form() {
         Form::Coins => by_coin(&between, &slope) * 2.0 - by_coin(&mean, &slope) * 0.5,
         Form::Categories => by_vector(&between, &slope) * 2.0 - by_vector(&mean, &slope) * 0.5,
-        Form::Other => {
+        Form::Gapped | Form::Other => {
             let problem = "`reinmax` is for coins and one-hot vectors; use `relax` or `rloo`";
             return Err(Error::Estimator(problem.into()));
         }

@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use crate::dist::excluded::numbers_of;
 use crate::tensor::{Shape, Tensor};
 
 /// A family of laws of whole numbers: what a distribution of counts has to define, in `f64` where single
@@ -100,6 +101,12 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// smaller of the two has all its digits.
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
 
+    /// Whether likely values lie on both sides of one that hardly ever comes: z jumps over it as θ moves, which no
+    /// derivative by z tells, or only that of draws that hardly ever come.
+    fn has_gap(&self, _theta: &[f64], _fixed: f64) -> bool {
+        false
+    }
+
     /// The value at which the distribution function passes `u`.
     fn draw(&self, theta: &[f64], fixed: f64, u: QuantileLevel) -> f64 {
         let (mean, deviation) = self.moments(theta, fixed);
@@ -116,6 +123,8 @@ pub trait CountFamily: Clone + Debug + 'static {
 
 /// The functions of a [`CountFamily`] of unknown type that mixtures use.
 pub trait FamilyOfCounts: Debug {
+    /// 1 where a number lies outside of the support, whose end may differ from row to row, and 0 elsewhere.
+    fn outside(&self, fixed: &Tensor, value: &Tensor) -> Tensor;
     fn is_vector(&self) -> bool;
     fn first(&self) -> f64;
     fn last(&self, fixed: f64) -> f64;
@@ -126,12 +135,24 @@ pub trait FamilyOfCounts: Debug {
     fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
     fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
+    fn has_gap(&self, theta: &[f64], fixed: f64) -> bool;
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
 }
 
 macro_rules! forward {
     ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
         impl<F: CountFamily> FamilyOfCounts for F {
+            fn outside(&self, fixed: &Tensor, value: &Tensor) -> Tensor {
+                let lasts = fixed.with_values(|fixed| {
+                    let lasts = fixed.iter().map(|&fixed| self.last(fixed.into()) as f32);
+                    lasts.collect::<Vec<_>>()
+                });
+                let lasts = lasts.and_then(|lasts| Tensor::from_vec(lasts, fixed.shape(), &fixed.device()));
+                let lasts = lasts.unwrap_or_else(Tensor::poisoned);
+                let value = numbers_of(value);
+                value.lt(self.first() as f32).maximum(&value.gt(&lasts))
+            }
+
             $(fn $name(&self, $($argument: $type),*) $(-> $result)? {
                 <F as CountFamily>::$name(self, $($argument),*)
             })*
@@ -150,6 +171,7 @@ forward! {
     mean(theta: &Tensor, fixed: &Tensor) -> Tensor;
     variance(theta: &Tensor, fixed: &Tensor) -> Tensor;
     tails(theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
+    has_gap(theta: &[f64], fixed: f64) -> bool;
     kappa(theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
 }
 
@@ -305,6 +327,30 @@ pub(in crate::dist) fn search(
         }
     }
     high
+}
+
+/// Whether a whole number between the first and the last value is a gap: its mass, over a standard deviation, is far less
+/// than the probability of lower values, and than that of higher ones.
+pub(in crate::dist) fn is_gap<F: CountFamily>(
+    family: &F,
+    theta: &[f64],
+    fixed: f64,
+    k: f64,
+    deviation: f64,
+) -> bool {
+    /// With less, most of what κ tells is of draws that come less than once in thousands.
+    const SHARE: f64 = 1e-3;
+    if k <= family.first() || k >= family.last(fixed) {
+        return false;
+    }
+    let mass = family.ln_mass(theta, fixed, k).exp() * deviation.max(1.0);
+    mass < SHARE && {
+        let (below, above) = (
+            family.tails(theta, fixed, k - 1.0).0,
+            family.tails(theta, fixed, k).1,
+        );
+        mass < SHARE * below.min(above)
+    }
 }
 
 /// The j-th number of each θ.

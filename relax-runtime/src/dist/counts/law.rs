@@ -6,7 +6,7 @@ use smallvec::smallvec;
 
 use super::CountOperand;
 use super::certain::{self, certainties, open};
-use super::family::{CountFamily, CountParts};
+use super::family::{CountFamily, CountParts, FamilyOfCounts};
 use super::relaxation::CountRelaxation;
 use crate::dist::categorical::guide_logits;
 use crate::dist::{Draws, Law, MeanField, Part, PerParameter, Relaxation};
@@ -74,6 +74,17 @@ impl<F: CountFamily> Law for CountLaw<F> {
             theta: self.theta.clone(),
             fixed: self.fixed.clone(),
         })
+    }
+
+    fn takes_relaxed_values(&self) -> bool {
+        !self.relaxation.has_gap()
+    }
+
+    fn outside(&self, value: &Tensor) -> Option<Tensor> {
+        let family = self.family();
+        // No number is below 0, and none beyond where there is no last value.
+        let has_ends = family.first() > 0.0 || family.last(1.0).is_finite();
+        has_ends.then(|| FamilyOfCounts::outside(family, &self.fixed, value))
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {

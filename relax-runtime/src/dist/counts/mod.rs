@@ -13,7 +13,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 pub(super) use certain::{at_least, below, certainties, is_certain, near_certain};
-pub(super) use family::AnyFamily;
+pub(super) use family::{AnyFamily, is_gap};
 pub use family::{CountFamily, CountParts, Place, QuantileLevel};
 pub(super) use family::{by_difference, part, search};
 pub use relaxation::CountRelaxation;

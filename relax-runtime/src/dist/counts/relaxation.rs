@@ -1,10 +1,11 @@
 //! The relaxation that all laws of counts share.
 
+use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 
 use super::family::{CountFamily, Place, QuantileLevel};
 use crate::dist::excluded::numbers_of;
-use crate::dist::{Relaxation, noise};
+use crate::dist::{Form, Relaxation, noise};
 use crate::error::{Error, Result};
 use crate::tensor::{MAX_RANK, Shape, Tensor};
 
@@ -12,6 +13,9 @@ use crate::tensor::{MAX_RANK, Shape, Tensor};
 /// is uniform whatever θ is, and s = b + v − ½ is continuous and rising in u, half as steep at the ends
 /// of the support: nothing is cut off, and z̃ does not move with θ at all. κ is ∂s/∂v times −[∂F(b −
 /// 1)/∂θ + v ∂p/∂θ]/p, where p is the mass of b.
+///
+/// That needs steps of any height between the values: where [hardly any mass](CountFamily::has_gap) lies between likely
+/// ones, z jumps with θ, and only estimators that do not look at z are valid.
 ///
 /// The relaxed sample z is s, measured from the law's mean in units of its standard deviation, so that networks
 /// see numbers of one size; [`squash`](Relaxation::squash) gives s, whatever the temperature.
@@ -28,6 +32,9 @@ pub struct CountRelaxation<F> {
     unit: Tensor,
     /// The largest value of every event, if there is one.
     last: Option<f64>,
+    /// θ, for what is found out when it is asked for.
+    theta: Tensor,
+    has_gap: OnceCell<bool>,
 }
 
 /// The numbers of events of a tensor `[.., width]`, or `[..]` at width 1.
@@ -83,7 +90,21 @@ impl<F: CountFamily> CountRelaxation<F> {
             centre: like(centre)?,
             unit: like(unit)?,
             last,
+            theta: theta.detach(),
+            has_gap: OnceCell::new(),
         })
+    }
+
+    /// Whether an event has a gap between its values, as far as some events show.
+    pub(super) fn has_gap(&self) -> bool {
+        const MOST: usize = 64;
+        let look = || -> Result<bool> {
+            let events = Events::of(&self.family, &self.theta, &self.fixed)?;
+            let apart = events.each().count().div_ceil(MOST).max(1);
+            let mut some = events.each().step_by(apart);
+            Ok(some.any(|(theta, fixed)| self.family.has_gap(theta, fixed)))
+        };
+        *self.has_gap.get_or_init(|| look().unwrap_or(false))
     }
 
     /// A tensor of θ's shape whose numbers `each` computes for every event, given θ, the fixed number, the center
@@ -205,6 +226,13 @@ fn sound(result: Result<Tensor>) -> Tensor {
 }
 
 impl<F: CountFamily> Relaxation for CountRelaxation<F> {
+    fn form(&self) -> Form {
+        match self.has_gap() {
+            true => Form::Gapped,
+            false => Form::Other,
+        }
+    }
+
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         let z = sound(self.map(theta, u, |event, out| {
             out[0] = self.z(self.place(&event), &event);

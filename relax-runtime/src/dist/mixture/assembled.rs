@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::counts::{MixtureFamily, Part};
 use super::wrong;
-use crate::dist::Law;
 use crate::dist::counts::{CountLaw, CountParts};
+use crate::dist::{Law, Real};
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
@@ -137,23 +137,14 @@ fn among(components: Option<Vec<(CountParts, Tensor)>>, value: &Tensor) -> Resul
     let Some(components) = components else {
         return Ok(None);
     };
-    let mut ends = Vec::with_capacity(components.len());
-    for (parts, fixed) in components {
-        let lasts = fixed
-            .peek()?
-            .into_iter()
-            .map(|x| parts.family.last(x.into()));
-        ends.push((parts.family.first(), lasts.fold(0.0, f64::max)));
-    }
-    let is_in = |x: f64| {
-        ends.iter()
-            .any(|(first, last)| (*first..=*last).contains(&x))
+    let outside = components
+        .iter()
+        .map(|(parts, fixed)| parts.family.outside(fixed, value));
+    let Some(outside) = outside.reduce(|all, one| all.minimum(&one)) else {
+        return Ok(None);
     };
-    let all = value.with_values(|values| {
-        let mut numbers = values.iter().map(|x| f64::from(*x));
-        numbers.all(|x| x.fract() == 0.0 && is_in(x))
-    })?;
-    Ok(Some(all))
+    let is_in = Real::all(&outside, |outside| outside == 0.0)?;
+    Ok(Some(is_in && Real::all(value, |x| x.fract() == 0.0)?))
 }
 
 /// Whether each number is a possible value of one of the counts along the last axis of a law; `None` if they are not

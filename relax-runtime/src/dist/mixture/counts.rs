@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::{NAME, side_by_side};
-use crate::dist::counts::{AnyFamily, CountFamily, Place};
+use crate::dist::counts::{AnyFamily, CountFamily, Place, is_gap};
 use crate::dist::excluded::numbers_of;
 use crate::dist::weights::normalised;
 use crate::tensor::Tensor;
@@ -246,6 +246,27 @@ impl CountFamily for MixtureFamily {
             self.mixed(theta, |part| part.tails(theta, k).0),
             self.mixed(theta, |part| part.tails(theta, k).1),
         )
+    }
+
+    /// Between the means of two components.
+    fn has_gap(&self, theta: &[f64], _: f64) -> bool {
+        /// Number of values looked at between two means.
+        const LOOKS: u32 = 16;
+        let own = |part: &Part| part.family.has_gap(part.theta(theta), part.fixed);
+        if self.parts.iter().any(own) {
+            return true;
+        }
+        let moments = |part: &Part| part.family.moments(part.theta(theta), part.fixed);
+        let mut peaks: Vec<(f64, f64)> = self.parts.iter().map(moments).collect();
+        peaks.sort_by(|a, b| a.0.total_cmp(&b.0));
+        peaks.windows(2).any(|pair| {
+            let [(low, narrow), (high, wide)] = [pair[0], pair[1]];
+            let (first, deviation) = (low.floor() + 1.0, narrow.min(wide));
+            let step = ((high - first) / f64::from(LOOKS)).max(1.0);
+            let looks = (0..LOOKS).map(|look| (first + f64::from(look) * step).floor());
+            let mut between = looks.take_while(|k| *k < high);
+            between.any(|k| is_gap(self, theta, 0.0, k, deviation))
+        })
     }
 
     fn kappa(&self, theta: &[f64], _: f64, at: Place, kappa: &mut [f64]) {

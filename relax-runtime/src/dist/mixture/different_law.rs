@@ -131,7 +131,15 @@ impl Law for DifferentLaw {
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        let densities = self.each(|law| law.log_density(value));
+        let densities = self.each(|law| {
+            let density = law.log_density(value);
+            match law.outside(value) {
+                None => density,
+                Some(outside) => {
+                    outside.select_where(&density.full_like(f32::NEG_INFINITY), &density)
+                }
+            }
+        });
         (densities + self.logits.log_softmax(-1)).logsumexp(-1)
     }
 

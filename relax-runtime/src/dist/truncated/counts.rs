@@ -227,6 +227,15 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
         (lower.clamp(0.0, 1.0), upper.clamp(0.0, 1.0))
     }
 
+    /// Also where an end lies in a gap of the base: what moves the level there then underflows.
+    fn has_gap(&self, theta: &[f64], fixed: f64) -> bool {
+        let is_lost = |k: f64| {
+            let (below, above) = self.base_tails(theta, fixed, k);
+            below.min(above) > 0.0 && self.base.ln_mass(theta, fixed, k).exp() == 0.0
+        };
+        self.base.has_gap(theta, fixed) || is_lost(self.low - 1.0) || is_lost(self.last(fixed))
+    }
+
     /// With u the level between the ends: κ of the base and [(1 − u) ∂F(low − 1) + u ∂F(high)]/p, where ∂F(k) is
     /// −p(k) κ(k, 1).
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]) {

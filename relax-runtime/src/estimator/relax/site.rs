@@ -9,7 +9,7 @@ use crate::estimator::class::expect_relaxed;
 use crate::estimator::site::{NETWORK, RELAXED, check_relaxed_cost};
 use crate::estimator::units::{in_units, value_in_units};
 use crate::estimator::{
-    Cost, Coupling, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask,
+    Cost, Coupling, DrawKind, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask,
 };
 use crate::nn::Activation;
 use crate::surrogate::{FreeForm, Held, Quadratic, RelaxedCost, Sum, Surrogate};
@@ -282,6 +282,13 @@ impl Estimator for Relax {
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         expect_relaxed(class, "RELAX is for discrete sites")?;
+        if class.draws == DrawKind::Gapped {
+            return Err(
+                "hardly any draws lie between likely values, and RELAX would hardly ever see how they come about; use \
+                 `rloo`"
+                    .into(),
+            );
+        }
         match (self.kind(class), class.relaxable) {
             (SurrogateKind::RelaxedCost, true) => {
                 let relaxed = "discrete, cost differentiable in its relaxation: relaxed cost";

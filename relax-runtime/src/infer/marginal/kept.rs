@@ -22,7 +22,7 @@ fn has_same_values(first: &dyn Law, here: &dyn Law) -> bool {
         let width = relaxation.width(&law.parameters().first()?.shape());
         let count = relaxation.values(width);
         // The values of coins and categories follow from their number.
-        let is_plain = relaxation.form() != Form::Other;
+        let is_plain = matches!(relaxation.form(), Form::Coins | Form::Categories);
         let vertices = count
             .filter(|_| !is_plain)
             .map(|_| relaxation.vertices(width));
