@@ -332,6 +332,66 @@ fn values_apart_have_no_slopes() -> Result<()> {
     Ok(())
 }
 
+/// A gap that is there at relaxed values of an earlier choice, but at none of its own.
+#[test]
+fn choices_that_may_lead_to_a_gap_have_no_relaxed_cost() -> Result<()> {
+    #[model]
+    fn closing() {
+        let closed = sample!(Bernoulli(
+            logits = param!(Tensor::scalar(0.0), name = "logit")
+        ));
+        let visits = sample!(ZeroInflated(&closed, Poisson(Tensor::scalar(20.0))));
+        cost!(visits);
+    }
+    let model = closing();
+    let objective = ExpectedCost::new(&model);
+    let mut trainer = Trainer::new(1).particles(100);
+    for _ in 0..20 {
+        trainer.step(&objective)?;
+    }
+    trainer
+        .params()
+        .parameter("logit")
+        .expect("met")
+        .set(Tensor::scalar(0.0))?;
+    let steps = 300;
+    let mut slopes = Vec::new();
+    for step in 0..steps {
+        let found = trainer.gradients(
+            &objective,
+            Key {
+                step,
+                ..Key::new(9)
+            },
+        )?;
+        slopes.push(f64::from(found.parameters[0].1.item()?));
+    }
+    let mean = slopes.iter().sum::<f64>() / steps as f64;
+    let square = slopes.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / steps as f64;
+    let error = (square / steps as f64).sqrt();
+    assert!((mean + 5.0).abs() < 4.0 * error + 0.01, "{mean} +- {error}");
+    Ok(())
+}
+
+/// Sums go on where a law comes to have a gap, or no longer has one.
+#[test]
+fn sums_go_on_across_gaps() -> Result<()> {
+    #[model]
+    fn visits() {
+        let p = param!(Tensor::scalar(0.3), unit);
+        let k = sample!(ZeroInflated(0.3, Binomial(12, p)));
+        observe!(Normal(k, 1.0), 3.0);
+    }
+    let model = visits();
+    let mut trainer = Trainer::new(1);
+    for logit in [-1.0, 0.85, 3.0, -1.0] {
+        trainer.step(&Elbo::new(&model).marginalise())?;
+        let p = trainer.params().parameter("p").expect("met");
+        p.set(Tensor::scalar(logit))?;
+    }
+    Ok(())
+}
+
 /// Components whose number of trials differs from row to row end where their rows end.
 #[test]
 fn components_end_in_their_rows() -> Result<()> {
@@ -353,6 +413,19 @@ fn components_end_in_their_rows() -> Result<()> {
     for (found, wanted) in zeros.iter().zip([0.5 * 0.125_f32, 0.5 / 1024.0]) {
         assert!((found - wanted.ln()).abs() < 1e-4, "{found}, {wanted}");
     }
+    // Relaxed numbers of trials, to which the mass falls off.
+    let relaxed = |trials: f32| -> Result<f32> {
+        let law = Mixture::new(
+            [0.5, 0.5],
+            (
+                Binomial::probs(two(&[trials, 10.0]), 0.9),
+                Poisson::rate(two(&[1.0, 1.0])),
+            ),
+        )?
+        .law()?;
+        Ok(law.log_density(&two(&[3.0, 3.0])).to_vec()?[0])
+    };
+    assert!((relaxed(2.999)? - relaxed(3.0)?).abs() < 0.01);
     // Seven of three trials.
     let trials = Tensor::from_slice(&[3.0, 3.0, 10.0, 10.0]).reshape([2, 2]);
     let one = Mixture::new([0.5, 0.5], BetaBinomial::new(2.0, 2.0, trials))?;

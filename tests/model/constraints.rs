@@ -176,3 +176,48 @@ fn another_constraint_than_before_is_refused() -> Result<()> {
     assert_says(&refused, &["`rate`", "unconstrained here", "`positive`"]);
     Ok(())
 }
+
+/// Numbers of a file mean what they meant when it was written.
+#[test]
+fn a_saved_parameter_keeps_its_constraint() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rate");
+    let (model, other) = (rate(0.5, true), rate(0.5, false));
+    let step = |trainer: &mut Trainer, model: &dyn Program| {
+        trainer
+            .step(&Elbo::new(model).guide(&MeanFieldGuide))
+            .map(drop)
+    };
+    let mut trainer = Trainer::new(1);
+    step(&mut trainer, &model)?;
+    trainer.save(&path)?;
+    let value = |trainer: &Trainer| trainer.params().get("rate").expect("saved").item();
+    for (model, fits) in [(&model, true), (&other, false)] {
+        let mut again = Trainer::new(1);
+        again.resume(&path)?;
+        assert_eq!(value(&again)?, value(&trainer)?);
+        let stepped = step(&mut again, model);
+        match fits {
+            true => stepped?,
+            false => assert_says(
+                &error(stepped),
+                &["`rate`", "was `positive`", "unconstrained"],
+            ),
+        }
+    }
+    // The other way round.
+    let mut trainer = Trainer::new(1);
+    step(&mut trainer, &other)?;
+    trainer.save(&path)?;
+    assert_says(
+        &error(step(&mut trainer, &model)),
+        &["`rate`", "`positive` here", "unconstrained elsewhere"],
+    );
+    let mut again = Trainer::new(1);
+    again.resume(&path)?;
+    assert_says(
+        &error(step(&mut again, &model)),
+        &["`rate`", "was unconstrained", "`positive`"],
+    );
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! Sets that parameters stay in, and the transforms from all real numbers to them.
 
+use serde::{Deserialize, Serialize};
+
 use super::family::LEAST_SHARE;
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
@@ -26,7 +28,7 @@ const SUM_TOLERANCE: f32 = 1e-4;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Constraint {
     /// Numbers above 0: eᶻ.

@@ -4,6 +4,7 @@
 //! context, which lets [`Handler`]s decide and records what happened in a [`Trace`]. One program thus serves prior
 //! simulation, replay, conditioning, variational inference and enumeration.
 
+mod constrained;
 mod context;
 mod given_up;
 mod handler;

@@ -4,12 +4,12 @@ use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::mem::discriminant;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
 use super::GivenUp;
+use super::constrained::Constraints;
 use super::unknown_parameter;
 use crate::dist::Constraint;
 use crate::error::{Error, Result};
@@ -44,8 +44,7 @@ pub struct ParamStore(Rc<RefCell<State>>);
 #[derive(Clone, Debug, Default)]
 struct State {
     known: FxHashMap<String, Parameter>,
-    /// Constraints of the parameters that have one.
-    constraints: FxHashMap<String, Constraint>,
+    constraints: Constraints,
     /// Parameters restored from a checkpoint that no program has asked for yet, each with whether every step so far
     /// trained it.
     restored: BTreeMap<String, bool>,
@@ -257,44 +256,25 @@ impl ParamStore {
     pub fn get(&self, name: &str) -> Option<Tensor> {
         let state = self.0.borrow();
         let value = state.known.get(name)?.get();
-        match state.constraints.get(name) {
-            Some(constraint) => Some(constraint.value(&value)),
-            None => Some(value),
-        }
+        Some(match state.constraints.get(name) {
+            Some(constraint) => constraint.value(&value),
+            None => value,
+        })
     }
 
     /// The value of a parameter for a program that states its constraint, if it has one. The ends of an interval may
     /// change from run to run.
     ///
     /// # Errors
-    /// If another constraint was stated for it before: its numbers, which are unconstrained, would mean something else.
+    /// If another constraint was stated or saved for it before: its numbers, which are unconstrained, would mean
+    /// something else.
     pub(crate) fn constrained(
         &self,
         name: &str,
         parameter: &Parameter,
         constraint: Option<Constraint>,
     ) -> Result<Tensor> {
-        let constraints = &mut self.0.borrow_mut().constraints;
-        match (constraints.get_mut(name), constraint) {
-            (None, None) => {}
-            (None, Some(constraint)) => {
-                constraints.insert(name.to_owned(), constraint);
-            }
-            (Some(known), Some(constraint)) if discriminant(known) == discriminant(&constraint) => {
-                *known = constraint;
-            }
-            (Some(known), stated) => {
-                let in_words = |constraint: Option<Constraint>| {
-                    constraint.map_or("unconstrained".into(), |c| format!("`{}`", c.name()))
-                };
-                return Err(Error::Inconsistent(format!(
-                    "the parameter is {} here and {} elsewhere, so that one number would mean two values; state the \
-                     same constraint wherever it has this name",
-                    in_words(stated),
-                    in_words(Some(*known))
-                )));
-            }
-        }
+        self.0.borrow_mut().constraints.state(name, constraint)?;
         let free = parameter.get();
         Ok(match constraint {
             Some(constraint) => constraint.value(&free),
@@ -428,14 +408,21 @@ impl ParamStore {
         Ok(())
     }
 
-    /// Replaces all parameters by a checkpoint's, each with whether every step so far trained it, and takes over what
-    /// it says was given up. Handles to parameters that stay remain valid.
+    /// The constraints of parameters by name, `None` where it is known that there is none.
+    pub(crate) fn constraints(&self) -> BTreeMap<String, Option<Constraint>> {
+        self.0.borrow().constraints.all()
+    }
+
+    /// Replaces all parameters by a checkpoint's, each with whether every step so far trained it, and takes over their
+    /// constraints and what it says was given up. Handles to parameters that stay remain valid.
     pub(crate) fn restore(
         &self,
         saved: Vec<(String, Parameter, bool)>,
+        constraints: BTreeMap<String, Option<Constraint>>,
         given_up: BTreeMap<String, GivenUp>,
     ) {
         let state = &mut *self.0.borrow_mut();
+        state.constraints.restore(constraints);
         let old = std::mem::take(&mut state.known);
         state.missing.clear();
         state.restored.clear();

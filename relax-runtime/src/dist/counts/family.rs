@@ -101,6 +101,11 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// smaller of the two has all its digits.
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
 
+    /// Whether some θ [has a gap](Self::has_gap).
+    fn may_have_gap(&self) -> bool {
+        false
+    }
+
     /// Whether likely values lie on both sides of one that hardly ever comes: z jumps over it as θ moves, which no
     /// derivative by z tells, or only that of draws that hardly ever come.
     fn has_gap(&self, _theta: &[f64], _fixed: f64) -> bool {
@@ -123,7 +128,8 @@ pub trait CountFamily: Clone + Debug + 'static {
 
 /// The functions of a [`CountFamily`] of unknown type that mixtures use.
 pub trait FamilyOfCounts: Debug {
-    /// 1 where a number lies outside of the support, whose end may differ from row to row, and 0 elsewhere.
+    /// 1 where a number lies outside of the support, whose end may differ from row to row, and 0 elsewhere. A relaxed
+    /// end counts as the next whole number, to which the mass falls off.
     fn outside(&self, fixed: &Tensor, value: &Tensor) -> Tensor;
     fn is_vector(&self) -> bool;
     fn first(&self) -> f64;
@@ -144,7 +150,7 @@ macro_rules! forward {
         impl<F: CountFamily> FamilyOfCounts for F {
             fn outside(&self, fixed: &Tensor, value: &Tensor) -> Tensor {
                 let lasts = fixed.with_values(|fixed| {
-                    let lasts = fixed.iter().map(|&fixed| self.last(fixed.into()) as f32);
+                    let lasts = fixed.iter().map(|&fixed| self.last(fixed.into()).ceil() as f32);
                     lasts.collect::<Vec<_>>()
                 });
                 let lasts = lasts.and_then(|lasts| Tensor::from_vec(lasts, fixed.shape(), &fixed.device()));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::checksum::{self, BLANK};
 use super::disk;
 use super::{Checkpoint, SavedEnding, SavedRecord, SavedSite, SavedSites, Values};
+use crate::dist::Constraint;
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::model::GivenUp;
@@ -39,6 +40,9 @@ struct Manifest {
     sites: SiteManifests,
     /// The rivals that raced during training.
     rivals: Vec<RivalManifest>,
+    /// Constraints of parameters, `null` where it is known that there is none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    constraints: BTreeMap<String, Option<Constraint>>,
     /// Programs for which a sum is no longer taken.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     given_up: BTreeMap<String, GivenUp>,
@@ -129,6 +133,7 @@ impl Checkpoint {
             updates: updates(&self.memory),
             sites,
             rivals,
+            constraints: self.constraints.clone(),
             given_up: self.given_up.clone(),
             ending: self.ending,
         };
@@ -196,6 +201,7 @@ impl Checkpoint {
             layers,
             sites: read.sites("site", manifest.sites)?,
             record: read.record(manifest.rivals)?,
+            constraints: manifest.constraints,
             given_up: manifest.given_up,
             ending: manifest.ending,
         };

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dist::Constraint;
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::model::GivenUp;
@@ -33,6 +34,8 @@ pub(super) struct Checkpoint {
     pub(super) rule: String,
     pub(super) memory: BTreeMap<String, Memory>,
     pub(super) sites: SavedSites,
+    /// Constraints of parameters in the store, `None` where it is known that there is none.
+    pub(super) constraints: BTreeMap<String, Option<Constraint>>,
     /// Programs for which a sum is no longer taken.
     pub(super) given_up: BTreeMap<String, GivenUp>,
     /// Measurements during training, if there were any.

@@ -143,7 +143,11 @@ impl Assign {
             width,
             count: size,
             vertices: &|| relaxation.vertices(width),
-            form: relaxation.form(),
+            // Gaps between values come and go with the law's numbers.
+            form: match relaxation.form() {
+                Form::Gapped => Form::Other,
+                form => form,
+            },
             counts: relaxation.counts(),
             value_shape: shape.leading(shape.rank() - relaxation.event_rank()),
             are_nodes: false,

@@ -46,7 +46,9 @@ impl Latent {
         match self.law.draws() {
             Draws::Pathwise => false,
             Draws::Opaque | Draws::Discrete(None) => true,
-            Draws::Discrete(Some(_)) => read || !self.law.takes_relaxed_values(),
+            Draws::Discrete(Some(relaxation)) => {
+                read || relaxation.may_jump() || !self.law.takes_relaxed_values()
+            }
         }
     }
 

@@ -55,6 +55,7 @@ impl Trainer {
                 Some(recorder) => Some(recorder.save()?),
                 None => self.past_record.clone(),
             },
+            constraints: params.constraints(),
             given_up: params.given_up(),
             ending,
         })
@@ -148,7 +149,8 @@ impl Trainer {
             store.push((name.clone(), parameter, always));
         }
         set_all(fitted)?;
-        self.estimation.params.restore(store, saved.given_up);
+        let params = &self.estimation.params;
+        params.restore(store, saved.constraints, saved.given_up);
         self.optimizer.restore(saved.memory);
         self.estimation.sites.restore(saved.sites);
         self.estimation.joint = JointSum::default();
