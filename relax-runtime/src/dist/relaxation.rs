@@ -55,12 +55,6 @@ pub trait Relaxation: Debug {
         Form::Other
     }
 
-    /// Whether z jumps over [gaps](Form::Gapped) at some θ, if not at this one: choices that θ depends on then get no
-    /// relaxed cost, as their relaxed draws may lead there.
-    fn may_jump(&self) -> bool {
-        self.form() == Form::Gapped
-    }
-
     /// z(θ, u), differentiable in θ.
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor;
 

@@ -158,10 +158,6 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         (gate + open * lower, open * upper)
     }
 
-    fn may_have_gap(&self) -> bool {
-        true
-    }
-
     /// Behind the zeros, as counts of one peak rise to it.
     fn has_gap(&self, theta: &[f64], fixed: f64) -> bool {
         let (_, deviation) = self.0.moments(&theta[1..], fixed);

@@ -75,7 +75,7 @@ impl Constraints {
 
     /// Takes over those of a checkpoint, which programs are to state anew.
     pub(super) fn restore(&mut self, saved: BTreeMap<String, Option<Constraint>>) {
-        self.stated.retain(|name, _| !saved.contains_key(name));
+        self.stated.clear();
         self.saved = saved;
     }
 }

@@ -101,11 +101,6 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// smaller of the two has all its digits.
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
 
-    /// Whether some θ [has a gap](Self::has_gap).
-    fn may_have_gap(&self) -> bool {
-        false
-    }
-
     /// Whether likely values lie on both sides of one that hardly ever comes: z jumps over it as θ moves, which no
     /// derivative by z tells, or only that of draws that hardly ever come.
     fn has_gap(&self, _theta: &[f64], _fixed: f64) -> bool {

@@ -226,10 +226,6 @@ fn sound(result: Result<Tensor>) -> Tensor {
 }
 
 impl<F: CountFamily> Relaxation for CountRelaxation<F> {
-    fn may_jump(&self) -> bool {
-        self.family.may_have_gap()
-    }
-
     fn form(&self) -> Form {
         match self.has_gap() {
             true => Form::Gapped,

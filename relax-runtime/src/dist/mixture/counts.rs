@@ -248,10 +248,6 @@ impl CountFamily for MixtureFamily {
         )
     }
 
-    fn may_have_gap(&self) -> bool {
-        true
-    }
-
     /// Between the means of two components.
     fn has_gap(&self, theta: &[f64], _: f64) -> bool {
         /// Number of values looked at between two means.

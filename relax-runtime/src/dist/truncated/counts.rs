@@ -227,10 +227,6 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
         (lower.clamp(0.0, 1.0), upper.clamp(0.0, 1.0))
     }
 
-    fn may_have_gap(&self) -> bool {
-        self.base.may_have_gap()
-    }
-
     /// Also where an end lies in a gap of the base: what moves the level there then underflows.
     fn has_gap(&self, theta: &[f64], fixed: f64) -> bool {
         let is_lost = |k: f64| {

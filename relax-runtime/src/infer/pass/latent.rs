@@ -46,9 +46,7 @@ impl Latent {
         match self.law.draws() {
             Draws::Pathwise => false,
             Draws::Opaque | Draws::Discrete(None) => true,
-            Draws::Discrete(Some(relaxation)) => {
-                read || relaxation.may_jump() || !self.law.takes_relaxed_values()
-            }
+            Draws::Discrete(Some(_)) => read || !self.law.takes_relaxed_values(),
         }
     }
 

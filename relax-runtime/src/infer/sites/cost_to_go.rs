@@ -38,6 +38,8 @@ pub(in crate::infer) struct CostToGo<'a> {
     baseline: f64,
     /// How often the draw's own evaluation was repeated.
     repeated: Cell<usize>,
+    /// Whether a relaxed draw has made a later choice one that cannot be relaxed.
+    is_blocked: Cell<bool>,
     /// What was not finite with another draw. A value that the site's law excludes may have such a cost, and no weight.
     wrong: OnceCell<Error>,
 }
@@ -56,6 +58,7 @@ impl<'a> CostToGo<'a> {
             drawn,
             baseline,
             repeated: Cell::new(0),
+            is_blocked: Cell::new(false),
             wrong: OnceCell::new(),
         }
     }
@@ -63,6 +66,12 @@ impl<'a> CostToGo<'a> {
     /// How often the draw's own evaluation was repeated.
     pub(in crate::infer) fn repeated(&self) -> usize {
         self.repeated.get()
+    }
+
+    /// Whether a relaxed draw has made a later choice one that cannot be relaxed, though it can at hard draws: its law may
+    /// have a gap between its values there. The cost then jumps, and an estimate that relies on its slope is biased.
+    pub(in crate::infer) fn is_blocked(&self) -> bool {
+        self.is_blocked.get()
     }
 
     /// Runs the programs with another draw, and sums what can depend on it.
@@ -156,6 +165,11 @@ impl Cost for CostToGo<'_> {
                  the free-form surrogate for this site: `estimator = \"relax-free-form\"`"
                     .into(),
             ));
+        }
+        let place = self.work.place;
+        let mut later = relaxed.latents.iter().skip(place + 1);
+        if later.any(|latent| latent.depends_on.contains(place) && latent.is_hard(false)) {
+            self.is_blocked.set(true);
         }
         Ok(cost)
     }

@@ -240,21 +240,28 @@ impl Sites {
         learn: bool,
     ) -> Result<Option<SiteEstimate>> {
         let name = &*work.latent.name;
-        let class = work.survey.class(work.place);
-        if let Some(site) = self.met.get_likely(name, work.place)
-            && site.class.draws.is_discrete() == class.draws.is_discrete()
-            && site.class.meet(class) == site.class
-            && !site.lacks_first_cost()
-            && site.contenders.is_empty()
-        {
-            return site.estimate_if_needed(work, params, &mut self.restored, learn);
-        }
-        self.choose_for(work.latent, class)?;
-        self.race(work, params)?;
-        self.find_first_cost(work, params)?;
-        match self.met.get_mut(name) {
-            Some(site) => site.estimate_if_needed(work, params, &mut self.restored, learn),
-            None => Ok(None),
+        let mut class = work.survey.class(work.place);
+        loop {
+            let known = self.met.get_likely(name, work.place).filter(|site| {
+                site.class.draws.is_discrete() == class.draws.is_discrete()
+                    && site.class.meet(class) == site.class
+                    && !site.lacks_first_cost()
+                    && site.contenders.is_empty()
+            });
+            if known.is_none() {
+                self.choose_for(work.latent, class)?;
+                self.race(work, params)?;
+                self.find_first_cost(work, params)?;
+            }
+            let Some(site) = self.met.get_likely(name, work.place) else {
+                return Ok(None);
+            };
+            let estimate = site.estimate_if_needed(work, params, &mut self.restored, learn)?;
+            if !(site.is_blocked() && class.relaxable) {
+                return Ok(estimate);
+            }
+            // From now on it has no relaxed cost.
+            class.relaxable = false;
         }
     }
 

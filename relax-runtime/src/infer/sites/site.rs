@@ -43,6 +43,8 @@ pub(in crate::infer) struct TrainedSite {
     /// The shape of a row's draw for which the estimator's surrogate was made.
     made_for: Option<Shape>,
     moments: GradientMoments,
+    /// Whether the last estimate's relaxed cost jumped.
+    is_blocked: bool,
 }
 
 /// An estimate, and what can be learned from it.
@@ -52,6 +54,7 @@ struct Looked {
     mean_cost: f64,
     /// Mean square of the costs' distance from the baseline.
     square_cost: f64,
+    is_blocked: bool,
 }
 
 impl TrainedSite {
@@ -74,6 +77,7 @@ impl TrainedSite {
             state: None,
             made_for: None,
             moments: GradientMoments::default(),
+            is_blocked: false,
         }
     }
 
@@ -148,7 +152,9 @@ impl TrainedSite {
             variance_gradient,
             mean_cost,
             square_cost,
+            is_blocked,
         } = self.look(work, params)?;
+        self.is_blocked = is_blocked;
         if let (true, Some(state)) = (learn, &mut self.state) {
             state.train(&variance_gradient)?;
             state.remember(mean_cost, square_cost);
@@ -182,6 +188,11 @@ impl TrainedSite {
         if choice.contenders.is_empty() {
             self.reason = choice.reason;
         }
+    }
+
+    /// Whether the last estimate is not to be used, as its relaxed cost jumped.
+    pub(in crate::infer) fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Whether the site has had an estimate to learn from.
@@ -274,6 +285,7 @@ impl TrainedSite {
             variance_gradient,
             mean_cost: baseline + mean,
             square_cost,
+            is_blocked: cost.is_blocked(),
         })
     }
 
@@ -290,6 +302,7 @@ impl TrainedSite {
             variance_gradient: VarianceGradient::default(),
             mean_cost: -f64::from(samples.log_weights.mean_all().peek_item()?),
             square_cost: f64::from(distance.square().mean_all().peek_item()?),
+            is_blocked: false,
         })
     }
 
