@@ -241,19 +241,23 @@ impl Sites {
     ) -> Result<Option<SiteEstimate>> {
         let name = &*work.latent.name;
         let mut class = work.survey.class(work.place);
-        loop {
-            let known = self.met.get_likely(name, work.place).filter(|site| {
-                site.class.draws.is_discrete() == class.draws.is_discrete()
-                    && site.class.meet(class) == site.class
-                    && !site.lacks_first_cost()
-                    && site.contenders.is_empty()
-            });
-            if known.is_none() {
-                self.choose_for(work.latent, class)?;
-                self.race(work, params)?;
-                self.find_first_cost(work, params)?;
+        if let Some(site) = self.met.get_likely(name, work.place)
+            && site.class.draws.is_discrete() == class.draws.is_discrete()
+            && site.class.meet(class) == site.class
+            && !site.lacks_first_cost()
+            && site.contenders.is_empty()
+        {
+            let estimate = site.estimate_if_needed(work, params, &mut self.restored, learn)?;
+            if !(site.is_blocked() && class.relaxable) {
+                return Ok(estimate);
             }
-            let Some(site) = self.met.get_likely(name, work.place) else {
+            class.relaxable = false;
+        }
+        loop {
+            self.choose_for(work.latent, class)?;
+            self.race(work, params)?;
+            self.find_first_cost(work, params)?;
+            let Some(site) = self.met.get_mut(name) else {
                 return Ok(None);
             };
             let estimate = site.estimate_if_needed(work, params, &mut self.restored, learn)?;
