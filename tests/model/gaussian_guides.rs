@@ -436,3 +436,40 @@ fn what_cannot_be_guided_is_refused() {
     let rows = error(short(&model).guide(&FullRankGuide).run());
     assert_says(&rows, &["`x`", "rows of a plate are drawn together"]);
 }
+
+/// The ends of a guide's support change the expected log-density, unlike its other parameters.
+#[test]
+fn ends_of_a_guide_count_in_its_entropy() -> Result<()> {
+    #[model]
+    fn standard() {
+        let x = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    }
+    #[model]
+    fn between() {
+        let w = param!(1.0, positive);
+        let x = sample!(Uniform(-&w, &w));
+    }
+    let (model, guide) = (standard(), between());
+    let mut trainer = Trainer::new(1).particles(4_000);
+    let found = trainer.gradients(&Elbo::new(&model).guide(&guide), Key::new(1))?;
+    // The loss is w^2/6 - ln w + const; the trained number is ln w.
+    let slope = found.parameters[0].1.item()?;
+    assert!((slope + 2.0 / 3.0).abs() < 0.03, "{slope}");
+    // Whose ends are drawn: the posterior is the prior.
+    #[model]
+    fn wide() {
+        let high = sample!(LogNormal(Tensor::scalar(0.0), 1.0));
+        let x = sample!(Uniform(0.0, &high));
+        observe!(Normal(&x, 1000.0), 0.0);
+    }
+    let model = wide();
+    let fit = Svi::new(&model)
+        .guide(&MeanFieldGuide)
+        .hmc(false)
+        .seed(1)
+        .progress(false)
+        .run()?;
+    let median = fit.posterior().quantile("high", 0.5)?;
+    assert!((median.ln()).abs() < 0.15, "{median}");
+    Ok(())
+}

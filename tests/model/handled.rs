@@ -2,6 +2,7 @@
 
 use relax_runtime::estimator::{Enumerate, by_name};
 use relax_runtime::infer::check_unbiased_with;
+use relax_runtime::model::Run;
 use relax_runtime::prelude::*;
 
 use crate::{assert_all_near, assert_near, assert_says, error, wet_lawn};
@@ -291,4 +292,34 @@ fn costs_are_minimised_under_handlers() -> Result<()> {
     assert!(logit.get().item()? < -2.0);
     assert!(trained.params().parameter("shift").is_none());
     check_unbiased_with(&scale(fixed, 3.0), |check| check.draws(4_000))?.verdict()
+}
+
+/// Masks of outer and of inner rows around one site.
+#[test]
+fn masks_of_outer_and_inner_rows_meet_in_the_outer_ones() -> Result<()> {
+    #[model]
+    fn nested(x: &Tensor) {
+        plate!(3 => {
+            plate!(3 => {
+                observe!(Normal(Tensor::zeros([3, 3], &Device::cpu()), 1.0), x);
+            })
+        })
+    }
+    let x = Tensor::from_slice(&[1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).reshape([3, 3]);
+    let outer = Tensor::from_slice(&[1.0, 0.0, 0.0]);
+    let inner = Tensor::full([3, 3], 1.0, &Device::cpu());
+    let log_prob = |run: Run<()>| run.trace.log_prob();
+    let once = log_prob(Simulation::seeded(1).run(&mask(nested(&x), &outer))?)?;
+    let both = log_prob(Simulation::seeded(1).run(&mask(mask(nested(&x), &outer), &inner))?)?;
+    let swapped = log_prob(Simulation::seeded(1).run(&mask(mask(nested(&x), &inner), &outer))?)?;
+    assert_near(both, once, 1e-6);
+    assert_near(swapped, once, 1e-6);
+    let half = Tensor::from_slice(&[1.0, 0.5, 0.0]);
+    let refused = error(
+        Simulation::seeded(1)
+            .run(&mask(nested(&x), &half))
+            .map(drop),
+    );
+    assert_says(&refused, &["mask", "0.5", "`scale`"]);
+    Ok(())
 }

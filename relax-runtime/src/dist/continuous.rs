@@ -280,6 +280,15 @@ impl<D: Continuous<Real = Tensor, Tensors = D>> Law for D {
         Rc::new(D::of(parameters))
     }
 
+    /// All but the ends of the support: the expected log-density does change with these.
+    fn with_own_parameters_held(&self) -> Rc<dyn Law> {
+        let mut parameters = Continuous::parameters(self);
+        for own in &mut parameters[D::ENDS..] {
+            *own = own.detach();
+        }
+        Rc::new(D::of(&parameters))
+    }
+
     fn bijection(&self) -> Option<Bijection> {
         Continuous::bijection(self)
     }

@@ -73,7 +73,8 @@ pub trait Law: Debug {
     /// The law with its parameters as constants, which an objective uses to leave out how the density moves
     /// with what is learned here. A law whose parameters are also draws of earlier sites may keep those alive:
     /// the gradient stays right, as a parameter's own effect on an expected log-density is zero, and has less
-    /// variance.
+    /// variance. It is not zero for the ends of a support, which a law whose [support moves](Self::support_moves) keeps
+    /// alive.
     fn with_own_parameters_held(&self) -> Rc<dyn Law> {
         let parameters = self.parameters();
         let constants: PerParameter<Tensor> = parameters.iter().map(Tensor::detach).collect();

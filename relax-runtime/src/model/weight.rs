@@ -22,15 +22,29 @@ impl Weight {
         rows: None,
     };
 
-    /// Leaves out the rows where `rows` is 0; it has a number for each member of the outermost plates.
+    /// Leaves out the rows where `rows` is 0, and keeps those where it is 1; it has a number for each member of the
+    /// outermost plates.
     ///
     /// # Errors
-    /// If the tensor carries an error, or does not fit an earlier one.
+    /// If the tensor carries an error, does not fit an earlier one, or has another number.
     pub fn keep_rows(&mut self, rows: &Tensor) -> Result<()> {
-        let rows = rows.detach();
+        let rows = rows.check()?.detach();
+        let other = |rows: &[f32]| rows.iter().copied().find(|x| ![0.0, 1.0].contains(x));
+        if let Some(other) = rows.with_values(other)? {
+            return Err(Error::Config {
+                setting: "mask",
+                problem: format!(
+                    "holds {other}; a row counts, 1, or does not, 0: weigh rows by `factor!`, or all of them by `scale`"
+                ),
+            });
+        }
         self.rows = Some(match self.rows.take() {
-            Some(others) => (others * rows).check()?.clone(),
-            None => rows.check()?.clone(),
+            Some(others) => {
+                let rank = others.rank().max(rows.rank());
+                let product = outermost(&others, rank)? * outermost(&rows, rank)?;
+                product.check()?.clone()
+            }
+            None => rows,
         });
         Ok(())
     }
@@ -68,10 +82,15 @@ impl Weight {
         if !term.shape().starts_with(&rows.shape()) {
             return Err(problem(format!("its rows have shape {}", term.shape())));
         }
-        let mut shape = rows.shape().to_vec();
-        shape.resize(term.rank(), 1);
-        let rows = rows.reshape(Shape::try_from(&shape[..])?);
+        let rows = outermost(rows, term.rank())?;
         let masked = rows.select_where(&term, &term.zeros_like());
         Ok(Number::Tensor(masked.check()?.clone()))
     }
+}
+
+/// Numbers of the outermost of some plates, with axes of length 1 for the inner ones.
+fn outermost(rows: &Tensor, rank: usize) -> Result<Tensor> {
+    let mut shape = rows.shape().to_vec();
+    shape.resize(rank, 1);
+    Ok(rows.reshape(Shape::try_from(&shape[..])?))
 }

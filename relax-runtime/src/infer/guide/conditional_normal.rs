@@ -189,11 +189,16 @@ impl Law for ConditionalNormal {
                 self.bijection.value(&(centre + variance * 0.5))
             }
             _ => {
-                // The trapezoidal rule, which is practically exact for analytic functions.
+                // The trapezoidal rule, which is practically exact for analytic functions that change little from one
+                // node to the next.
                 const STEP: f32 = 0.5;
                 let (scale, mut sum) = (variance.sqrt(), centre.zeros_like());
-                for x in (-12..=12).map(|k| k as f32 * STEP) {
-                    let weight = STEP * (-0.5 * x * x - HALF_LN_TAU as f32).exp();
+                let widest = |scale: &[f32]| scale.iter().copied().fold(0.0, f32::max);
+                let widest = scale.with_values(widest).unwrap_or(0.0).min(40.0);
+                let finer = (widest * STEP).ceil().max(1.0) as i32;
+                let step = STEP / finer as f32;
+                for x in (-12 * finer..=12 * finer).map(|k| k as f32 * step) {
+                    let weight = step * (-0.5 * x * x - HALF_LN_TAU as f32).exp();
                     sum = sum + self.bijection.value(&(&centre + &scale * x)) * weight;
                 }
                 sum

@@ -310,7 +310,7 @@ impl Objective for Elbo<'_> {
 }
 
 /// log q of a choice, with its `whole` derivative or without the direct one by q's parameters
-/// (Roeder, Wu, Duvenaud 2017).
+/// (Roeder, Wu, Duvenaud 2017), the ends of its support aside.
 fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
     let rows = latent.plates.len();
     let density = if whole {
