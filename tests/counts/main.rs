@@ -2,6 +2,7 @@
 //! and automatic guides find posteriors.
 
 mod estimates;
+mod gaps;
 mod multinomial;
 mod posteriors;
 mod programs;
