@@ -38,6 +38,11 @@ impl Unit {
     }
 }
 
+/// a + `times` b.
+fn plus(a: [f64; 2], b: [f64; 2], times: f64) -> [f64; 2] {
+    [a[0] + times * b[0], a[1] + times * b[1]]
+}
+
 /// Both outputs as linear functions.
 #[derive(Clone, Copy, Default)]
 struct Line {
@@ -47,10 +52,9 @@ struct Line {
 
 impl Line {
     fn plus(self, other: Self, times: f64) -> Self {
-        let sum = |a: [f64; 2], b: [f64; 2]| [a[0] + times * b[0], a[1] + times * b[1]];
         Self {
-            slope: sum(self.slope, other.slope),
-            start: sum(self.start, other.start),
+            slope: plus(self.slope, other.slope, times),
+            start: plus(self.start, other.start, times),
         }
     }
 }
@@ -161,10 +165,9 @@ impl Moments {
     }
 
     fn plus(self, other: Self, times: f64) -> Self {
-        let sum = |a: [f64; 2], b: [f64; 2]| [a[0] + times * b[0], a[1] + times * b[1]];
         Self {
-            cotangents: sum(self.cotangents, other.cotangents),
-            times_x: sum(self.times_x, other.times_x),
+            cotangents: plus(self.cotangents, other.cotangents, times),
+            times_x: plus(self.times_x, other.times_x, times),
         }
     }
 
